@@ -1,0 +1,1 @@
+"""The manifest: models, loading, and errors that name file and line."""
