@@ -41,7 +41,7 @@ class PluginContext(Protocol):
         """Seconds since the epoch."""
         ...
 
-    def every(self, seconds: float, call: Callable[[], None | Awaitable[None]]) -> None:
+    def every(self, seconds: float, call: Callable[[], Awaitable[None] | None]) -> None:
         """Call back again and again until the attachment stops."""
         ...
 

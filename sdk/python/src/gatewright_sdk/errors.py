@@ -67,15 +67,15 @@ class GatewayError(GatewrightError):
 
     def problem(self, request_id: str) -> dict[str, object]:
         """The members of the problem document (RFC 9457 section 3.1)."""
-        return {
+        members: dict[str, object] = {
             "type": PROBLEM_BASE + self.code,
             "title": self.title,
             "status": self.status,
             "detail": self.detail,
             "code": self.code,
             "request_id": request_id,
-            **self.extra,
         }
+        return members | {name: value for name, value in self.extra.items() if name not in members}
 
 
 class ClientError(GatewayError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import inspect
+import re
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
@@ -20,6 +21,8 @@ from gatewright_sdk.sse import ServerSentEvent
 C = TypeVar("C", bound=PluginConfig)
 
 OnFailure = Literal["open", "closed"]
+
+_PLUGIN_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
 class Phase(enum.IntEnum):
@@ -103,19 +106,29 @@ class Filter(Generic[C]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for parent in getattr(cls, "__orig_bases__", ()):
+        if "config_model" in cls.__dict__:
+            return
+        # Only the class's own bases: those of its parents have been seen when they were made.
+        for parent in cls.__dict__.get("__orig_bases__", ()):
             if isinstance(get_origin(parent), type) and issubclass(get_origin(parent), Filter):
-                (model,) = get_args(parent)
-                if isinstance(model, type) and issubclass(model, PluginConfig):
-                    cls.config_model = model
+                models = [one for one in get_args(parent) if isinstance(one, type) and issubclass(one, PluginConfig)]
+                if models:
+                    cls.config_model = models[0]
 
-    def start(self, context: PluginContext) -> None | Awaitable[None]:
+    def hooks(self) -> tuple[str, ...]:
+        """The names of the hooks that this instance needs.
+
+        All that the class defines, unless a subclass leaves out those that its config does not need.
+        """
+        return implemented_hooks(type(self))
+
+    def start(self, context: PluginContext) -> Awaitable[None] | None:
         """Called once in a worker before the first exchange; may open files, connections, tasks."""
 
-    def stop(self) -> None | Awaitable[None]:
+    def stop(self) -> Awaitable[None] | None:
         """Called once, after the last exchange of this attachment has ended."""
 
-    def on_request(self, exchange: Exchange) -> None | Response | Awaitable[None | Response]:
+    def on_request(self, exchange: Exchange) -> Response | Awaitable[Response | None] | None:
         """The request head is in and the route is known.
 
         Return None to go on, or a ``Response`` to answer; then no later request hook runs and the
@@ -129,7 +142,7 @@ class Filter(Generic[C]):
         bytes to split it, or ``EndOfBody(data)`` to end the body.
         """
 
-    def on_response(self, exchange: Exchange) -> None | Response | Awaitable[None | Response]:
+    def on_response(self, exchange: Exchange) -> Response | Awaitable[Response | None] | None:
         """The head of a response, the upstream's or the gateway's own, is ready.
 
         Change ``exchange.response`` in place, or return another ``Response`` to replace it; the
@@ -148,14 +161,16 @@ class Filter(Generic[C]):
         Return None to let it pass, an event to send instead, or an iterable of events (empty: drop).
         """
 
-    def on_error(self, exchange: Exchange, error: GatewayError) -> None | Response | Retry | Awaitable[None | Response | Retry]:
+    def on_error(
+        self, exchange: Exchange, error: GatewayError
+    ) -> Response | Retry | Awaitable[Response | Retry | None] | None:
         """Something failed before a response head went out: a hook, the pool, the upstream.
 
         Return a ``Response`` to answer with it, ``Retry()`` to ask for another attempt, or None to
         leave it to the next filter and at last to the gateway's own problem document.
         """
 
-    def on_complete(self, exchange: Exchange) -> None | Awaitable[None]:
+    def on_complete(self, exchange: Exchange) -> Awaitable[None] | None:
         """The last byte went out or the client left. Observe only; runs off the client's path."""
 
 
@@ -206,8 +221,10 @@ class Plugin:
     ) -> None:
         if filter is not None and not (inspect.isclass(filter) and issubclass(filter, Filter)):
             raise PluginError(f"plugin {name!r}: filter must be a subclass of Filter, not {filter!r}")
-        if name != name.lower() or "_" in name or not name:
+        if not _PLUGIN_NAME.fullmatch(name):
             raise PluginError(f"plugin {name!r}: a name is lower case, with - between words")
+        if not (inspect.isclass(settings) and issubclass(settings, PluginConfig)):
+            raise PluginError(f"plugin {name!r}: settings must be a subclass of PluginConfig, not {settings!r}")
         self.name = name
         self.filter = filter
         self.supervisor = supervisor

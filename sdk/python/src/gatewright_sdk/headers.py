@@ -45,7 +45,11 @@ def encode_value(value: str | bytes) -> bytes:
 
 
 def _key(name: str | bytes) -> bytes:
-    return name.lower() if isinstance(name, bytes) else name.lower().encode("latin-1", "replace")
+    return (name if isinstance(name, bytes) else name.encode("latin-1", "replace")).lower()
+
+
+def _comparable(raw: list[RawField]) -> list[RawField]:
+    return [(name.lower(), value.rstrip(b" \t")) for name, value in raw]
 
 
 class Headers:
@@ -61,7 +65,8 @@ class Headers:
 
     __slots__ = ("raw",)
 
-    #: The fields as sent, for code that works on bytes. Whoever appends here vouches for the bytes.
+    #: The fields as sent, for code that works on bytes; values may have white space behind them.
+    #: Whoever appends here vouches for the bytes.
     raw: list[RawField]
 
     def __init__(self, fields: FieldSource = ()) -> None:
@@ -83,7 +88,7 @@ class Headers:
         size = len(name)
         for field, value in self.raw:
             if len(field) == size and (field == name or field.lower() == name):
-                return value
+                return value.rstrip(b" \t")
         return None
 
     def get(self, name: str, default: str | None = None) -> str | None:
@@ -94,7 +99,7 @@ class Headers:
     def get_all(self, name: str) -> list[str]:
         """Every value of ``name``, in the order sent."""
         key = _key(name)
-        return [value.decode("latin-1") for field, value in self.raw if field.lower() == key]
+        return [value.rstrip(b" \t").decode("latin-1") for field, value in self.raw if field.lower() == key]
 
     def get_list(self, name: str) -> list[str]:
         """The members of a comma-separated field (RFC 9110 section 5.6.1), over all its lines."""
@@ -157,7 +162,7 @@ class Headers:
     def items(self) -> Iterator[tuple[str, str]]:
         """All lines as text, in the order sent, names as sent."""
         for name, value in self.raw:
-            yield name.decode("latin-1"), value.decode("latin-1")
+            yield name.decode("latin-1"), value.rstrip(b" \t").decode("latin-1")
 
     def __getitem__(self, name: str) -> str:
         value = self.get(name)
@@ -184,7 +189,7 @@ class Headers:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Headers):
             return NotImplemented
-        return [(n.lower(), v) for n, v in self.raw] == [(n.lower(), v) for n, v in other.raw]
+        return _comparable(self.raw) == _comparable(other.raw)
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from gatewright_sdk.errors import GatewayError, reason_phrase
+from gatewright_sdk.errors import BodyTooLarge, GatewayError, reason_phrase
 from gatewright_sdk.headers import FieldSource, Headers
 
 #: Collects a body that is still on its way, up to so many bytes. Set by the gateway.
@@ -73,6 +74,8 @@ class Request:
         """
         if self.body is None:
             self.body = await self._reader(limit) if self._reader is not None else b""
+        if len(self.body) > limit:
+            raise BodyTooLarge(f"The request body is longer than {limit} bytes.")
         return self.body
 
     def query_params(self) -> list[tuple[str, str]]:
@@ -102,7 +105,7 @@ class Response:
 
     Attributes:
         status: three digits, 200 to 599.
-        reason: the phrase of the status line; HTTP/2 and later drop it.
+        reason: the phrase of the status line; empty means the registered one.
         headers: the fields, less those that concern one connection only.
         trailers: the fields after the body, once it has ended.
         body: None while the body streams past from the upstream; the whole of it in a response that
@@ -119,10 +122,10 @@ class Response:
         headers: Headers | FieldSource = (),
         body: bytes | None = b"",
         *,
-        reason: str | None = None,
+        reason: str = "",
     ) -> None:
         self.status = status
-        self.reason = reason_phrase(status) if reason is None else reason
+        self.reason = reason
         self.headers = headers if isinstance(headers, Headers) else Headers(headers)
         self.body = body
         self.trailers: Headers | None = None
@@ -150,8 +153,8 @@ class Response:
         if error.proxy_status is not None:
             headers.append(("Proxy-Status", f"gatewright; error={error.proxy_status}"))
         if error.retry_after is not None:
-            headers.append(("Retry-After", str(max(1, round(error.retry_after)))))
-        response = cls(error.status, headers, document, reason=error.title)
+            headers.append(("Retry-After", str(max(1, math.ceil(error.retry_after)))))
+        response = cls(error.status, headers, document, reason="" if reason_phrase(error.status) else error.title)
         response.error = error
         return response
 
@@ -166,6 +169,10 @@ class Response:
         """
         if self.body is None:
             self.body = await self._reader(limit) if self._reader is not None else b""
+        if len(self.body) > limit:
+            raise BodyTooLarge(
+                f"The upstream's body is longer than {limit} bytes.", status=502, code="upstream-body-too-large"
+            )
         return self.body
 
     def __repr__(self) -> str:

@@ -32,7 +32,7 @@ class FakeContext:
         self.run_dir = run_dir
         self.worker = worker
         self.clock = clock or FakeClock()
-        self.periodic: list[tuple[float, Callable[[], None | Awaitable[None]]]] = []
+        self.periodic: list[tuple[float, Callable[[], Awaitable[None] | None]]] = []
         self.tasks: list[asyncio.Task[None]] = []
         self._shared: dict[object, tuple[Any, Callable[[Any], None]]] = {}
 
@@ -42,7 +42,7 @@ class FakeContext:
     def time(self) -> float:
         return self.clock.time()
 
-    def every(self, seconds: float, call: Callable[[], None | Awaitable[None]]) -> None:
+    def every(self, seconds: float, call: Callable[[], Awaitable[None] | None]) -> None:
         self.periodic.append((seconds, call))
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:

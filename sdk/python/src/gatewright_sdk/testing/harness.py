@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from gatewright_sdk.config import PluginConfig
 from gatewright_sdk.errors import BodyTooLarge, GatewayError, HookError
 from gatewright_sdk.exchange import ClientAddress, Exchange, Identity, RouteInfo
-from gatewright_sdk.filters import EndOfBody, Filter, Plugin, Retry, implemented_hooks
+from gatewright_sdk.filters import EndOfBody, Filter, Plugin, Retry
 from gatewright_sdk.headers import FieldSource, Headers
 from gatewright_sdk.message import BodyReader, Request, Response
-from gatewright_sdk.sse import EventParser
+from gatewright_sdk.sse import EventParser, ServerSentEvent
 from gatewright_sdk.testing.clock import FakeClock
 from gatewright_sdk.testing.context import FakeContext
 
 R = TypeVar("R")
 Answer = Response | GatewayError
+
+#: How often a request is sent before ``Retry`` is no longer heard.
+MAX_ATTEMPTS = 8
+_BODYLESS = frozenset((204, 205, 304))
 
 
 class FakeUpstream:
@@ -46,7 +50,9 @@ class FakeUpstream:
         self.requests.append(request)
         self.bodies.append(body)
         if self._script is not None:
-            answer = next(self._script)
+            answer = next(self._script, None)
+            if answer is None:
+                raise AssertionError(f"the upstream has no answer left for request {len(self.requests)}")
         elif callable(self._answer):
             answer = self._answer(request)
         else:
@@ -61,15 +67,19 @@ class FakeUpstream:
 class Harness:
     """A route made of filters, in front of a ``FakeUpstream``.
 
-    Hooks run with the gateway's semantics: request hooks in order until one answers, response hooks
-    in reverse order on every response, ``on_error`` where a hook or the upstream failed.
+    Hooks run with the gateway's semantics: request hooks in order until one answers, response and
+    error hooks in reverse order, a hook that raises answers 500 or, where its filter's ``on_failure``
+    is ``open``, is passed over.
 
         harness = Harness(Stamp(StampConfig(value="x")), upstream=FakeUpstream())
         exchange = await harness.send(Request("GET", "/"))
         assert exchange.response.headers["x-stamp"] == "x"
 
-    After ``send`` the exchange's response holds the whole body, and ``harness.sent`` the pieces in
-    which the client would have got it.
+    After ``send`` the exchange's response holds the whole body that the client got.
+
+    Attributes:
+        sent: the pieces in which the client got the body.
+        failures: what hooks raised that was no ``GatewayError``, as the gateway would report it.
     """
 
     def __init__(
@@ -87,6 +97,7 @@ class Harness:
         self.context = FakeContext(settings=settings, run_dir=run_dir, clock=self.clock)
         self.route = RouteInfo(route, "service")
         self.sent: list[bytes] = []
+        self.failures: list[HookError] = []
 
     @classmethod
     def of(cls, plugin: Plugin, config: dict[str, Any] | None = None, **kwargs: Any) -> Harness:
@@ -110,125 +121,240 @@ class Harness:
         self,
         request: Request | None = None,
         *,
-        client: str = "198.51.100.7",
+        client: str | ClientAddress = "198.51.100.7",
         identity: Identity | None = None,
         chunks: list[bytes] | None = None,
         headers: FieldSource = (),
+        params: Mapping[str, str] | None = None,
     ) -> Exchange:
-        """Send a request through, and return its exchange with the response in it."""
+        """Send a request through, and return its exchange with the response in it.
+
+        Args:
+            request: what the client sends; a GET where absent.
+            client: its address; a ``ClientAddress`` where more is to be said.
+            identity: who is calling, as an earlier plugin would have found out.
+            chunks: the body in the pieces in which it comes; else the request's own, in one.
+            headers: of the request, where ``request`` is absent.
+            params: values of the path template's parameters.
+        """
         request = request or Request(headers=Headers(headers), host="example.test")
-        exchange = Exchange(request, ClientAddress(client, 40000, client), self.clock.monotonic())
+        address = ClientAddress(client, 40000, client) if isinstance(client, str) else client
+        exchange = Exchange(request, address, self.clock.monotonic())
         exchange.route = self.route
         exchange.service = self.route.service
         exchange.identity = identity
+        exchange.params = params or {}
         self.sent = []
         body = list(chunks) if chunks is not None else [request.body] if request.body else []
-        if body and request.body is None:
-            request.has_body = True
-        if request.body is None:
-            request._reader = _reader(body)
+        exchange.bytes_in = sum(map(len, body))
+        _make_streaming(request, body)
         response = await self._respond(exchange, body)
-        await self._finish(exchange, response)
+        await self._present(exchange, response)
         exchange.completed_at = self.clock.monotonic()
         for filter in self._having("on_complete"):
-            await _settle(filter.on_complete(exchange))
+            await self._observe(filter, "on_complete", exchange)
         return exchange
 
     async def _respond(self, exchange: Exchange, body: list[bytes]) -> Response:
         try:
             for filter in self._having("on_request"):
-                try:
-                    answer = await _settle(filter.on_request(exchange))
-                except GatewayError:
-                    raise
-                except Exception as error:
-                    raise HookError(type(filter).__name__, "on_request", self.route.name, error) from error
-                if answer is not None:
+                answer = await self._call(filter, "on_request", Response, exchange)
+                if isinstance(answer, Response):
                     return answer
-            if exchange.request.body is not None:
-                body = [exchange.request.body] if exchange.request.body else []
-            sent = await self._pass_chunks("on_request_chunk", exchange, body, reverse=False)
-            exchange.attempts += 1
-            exchange.upstream_at = self.clock.monotonic()
-            response = self.upstream.serve(exchange.request, b"".join(sent))
-            exchange.first_byte_at = self.clock.monotonic()
-            return response
         except GatewayError as error:
-            return await self._recover(exchange, error, body)
+            # Request hooks that have not run must run before a request is sent, so there is no retry.
+            return cast(Response, await self._recover(exchange, error, can_retry=False))
+        while True:
+            try:
+                return await self._forward(exchange, body)
+            except GatewayError as error:
+                outcome = await self._recover(exchange, error, can_retry=self._can_retry(exchange))
+            if isinstance(outcome, Response):
+                return outcome
+            self.clock.advance(outcome.after)
 
-    async def _recover(self, exchange: Exchange, error: GatewayError, body: list[bytes]) -> Response:
+    async def _forward(self, exchange: Exchange, body: list[bytes]) -> Response:
+        request = exchange.request
+        chunks = body if request.body is None else [request.body] if request.body else []
+        stages = [_Stage(self, filter, "on_request_chunk") for filter in self._having("on_request_chunk")]
+        sent: list[bytes] = []
+        exchange.attempts += 1
+        exchange.upstream_at = self.clock.monotonic()
+        await _pass(stages, exchange, chunks, sent)
+        response = self.upstream.serve(request, b"".join(sent))
+        exchange.first_byte_at = self.clock.monotonic()
+        return response
+
+    def _can_retry(self, exchange: Exchange) -> bool:
+        request = exchange.request
+        is_repeatable = not request.has_body or request.body is not None or not self._having("on_request_chunk")
+        return is_repeatable and exchange.attempts < MAX_ATTEMPTS
+
+    async def _recover(self, exchange: Exchange, error: GatewayError, *, can_retry: bool) -> Response | Retry:
         exchange.error = error
-        for filter in self._having("on_error"):
-            answer = await _settle(filter.on_error(exchange, error))
-            if isinstance(answer, Response):
+        for filter in reversed(self._having("on_error")):
+            answer = await self._observe(filter, "on_error", exchange, error)
+            if isinstance(answer, Response) or (can_retry and isinstance(answer, Retry)):
                 return answer
-            if isinstance(answer, Retry) and exchange.attempts < 10:
-                self.clock.advance(answer.after)
-                return await self._respond(exchange, body)
         return Response.problem(error, exchange.id)
 
-    async def _finish(self, exchange: Exchange, response: Response) -> None:
-        exchange.response = response
-        streamed = not response.is_local
-        pieces = [response.body] if response.body else []
-        if streamed:
-            pieces = self.upstream.chunks if self.upstream.chunks is not None else pieces
+    async def _present(self, exchange: Exchange, response: Response) -> None:
+        streamed: list[bytes] = []
+        if not response.is_local:
+            streamed = self.upstream.chunks if self.upstream.chunks is not None else [response.body or b""]
             response.body = None
-            response._reader = _reader(pieces)
+            response._reader = _reader(streamed)
+        exchange.response = response
         for filter in reversed(self._having("on_response")):
-            answer = await _settle(filter.on_response(exchange))
-            if answer is not None:
+            try:
+                answer = await self._call(filter, "on_response", Response, exchange)
+            except GatewayError as error:
+                exchange.error = error
+                answer = Response.problem(error, exchange.id)
+            if isinstance(answer, Response):
                 exchange.response = answer
-        assert exchange.response is not None
-        if exchange.response.body is not None:
-            pieces = [exchange.response.body] if exchange.response.body else []
-        self.sent = await self._pass_chunks("on_response_chunk", exchange, pieces, reverse=True)
-        if exchange.response.headers.get("content-type", "") == "text/event-stream":
-            self.sent = await self._pass_events(exchange, self.sent)
-        exchange.response.body = b"".join(self.sent)
-        exchange.bytes_out = len(exchange.response.body)
+        presented = exchange.response
+        whole = [presented.body] if presented.body is not None else streamed
+        if exchange.request.method != "HEAD" and presented.status not in _BODYLESS:
+            await self._send_body(exchange, presented, [chunk for chunk in whole if chunk])
+        presented.body = b"".join(self.sent)
+        exchange.bytes_out = len(presented.body)
 
-    async def _pass_chunks(self, hook: str, exchange: Exchange, chunks: list[bytes], *, reverse: bool) -> list[bytes]:
-        filters = self._having(hook)
-        for filter in reversed(filters) if reverse else filters:
-            passed: list[bytes] = []
-            for chunk in [*chunks, EndOfBody()]:
-                result = await _settle(getattr(filter, hook)(exchange, chunk))
-                if result is None:
-                    passed.append(chunk)
-                elif isinstance(result, bytes):
-                    passed.append(result)
-                    if isinstance(result, EndOfBody):
-                        break
-                else:
-                    passed.extend(result)
-            chunks = [bytes(chunk) for chunk in passed if chunk]
-        return chunks
+    async def _send_body(self, exchange: Exchange, response: Response, chunks: list[bytes]) -> None:
+        stages: list[_Stage] = []
+        has_events = (response.headers.get("content-type") or "").lower().startswith("text/event-stream")
+        for filter in reversed(self.filters):
+            if "on_response_chunk" in filter.hooks():
+                stages.append(_Stage(self, filter, "on_response_chunk"))
+            if has_events and "on_response_event" in filter.hooks():
+                stages.append(_EventStage(self, filter, "on_response_event"))
+        try:
+            await _pass(stages, exchange, chunks, self.sent)
+        except GatewayError as error:
+            # The head is out: all that is left is to cut the response off.
+            exchange.error = error
+            exchange.is_aborted = True
 
-    async def _pass_events(self, exchange: Exchange, chunks: list[bytes]) -> list[bytes]:
-        for filter in reversed(self._having("on_response_event")):
-            parser, passed = EventParser(), []
-            for chunk in chunks:
-                for event in parser.feed(chunk):
-                    result = await _settle(filter.on_response_event(exchange, event))
-                    events = [event] if result is None else result if isinstance(result, Iterable) else [result]
-                    passed.extend(kept.encode() for kept in events)
-            chunks = passed
-        return chunks
+    async def _call(self, filter: Filter[Any], hook: str, kind: type, *arguments: Any) -> Any:
+        """What a hook returns: None or a ``kind``.
+
+        Raises:
+            GatewayError: the hook raised it, or raised something else and is closed (``HookError``).
+        """
+        try:
+            return await self._invoke(filter, hook, kind, *arguments)
+        except HookError as error:
+            self.failures.append(error)
+            if filter.on_failure == "open":
+                return None
+            raise
+
+    async def _observe(self, filter: Filter[Any], hook: str, *arguments: Any) -> Any:
+        """As ``_call``, for hooks that run when nothing can go wrong any more."""
+        kind = (Response, Retry) if hook == "on_error" else ()
+        try:
+            return await self._invoke(filter, hook, kind, *arguments)
+        except GatewayError as error:
+            failure = error if isinstance(error, HookError) else self._failure(filter, hook, error)
+            self.failures.append(failure)
+            return None
+
+    async def _invoke(self, filter: Filter[Any], hook: str, kind: type | tuple[type, ...], *arguments: Any) -> Any:
+        try:
+            result = await _settle(getattr(filter, hook)(*arguments))
+            if result is not None and not isinstance(result, kind):
+                raise TypeError(f"{hook} returned {type(result).__name__}")
+        except GatewayError:
+            raise
+        except Exception as error:
+            raise self._failure(filter, hook, error) from error
+        return result
+
+    def _failure(self, filter: Filter[Any], hook: str, cause: Exception) -> HookError:
+        return HookError(type(filter).__name__, hook, self.route.name, cause)
 
     def _having(self, hook: str) -> list[Filter[Any]]:
-        return [filter for filter in self.filters if hook in implemented_hooks(type(filter))]
+        return [filter for filter in self.filters if hook in filter.hooks()]
+
+
+class _Stage:
+    """A chunk hook on one body's way."""
+
+    def __init__(self, harness: Harness, filter: Filter[Any], hook: str) -> None:
+        self._harness = harness
+        self._filter = filter
+        self._hook = hook
+
+    async def run(self, exchange: Exchange, chunk: bytes) -> Sequence[bytes]:
+        """What becomes of a chunk; an ``EndOfBody`` ends the body."""
+        result = await self._call((bytes, Iterable), exchange, chunk)
+        if result is None:
+            return [chunk]
+        return [result] if isinstance(result, bytes) else list(result)
+
+    async def _call(self, kind: Any, exchange: Exchange, passing: object) -> Any:
+        return await self._harness._call(self._filter, self._hook, kind, exchange, passing)
+
+
+class _EventStage(_Stage):
+    """An event hook, fed with chunks."""
+
+    def __init__(self, harness: Harness, filter: Filter[Any], hook: str) -> None:
+        super().__init__(harness, filter, hook)
+        self._parser = EventParser()
+
+    async def run(self, exchange: Exchange, chunk: bytes) -> Sequence[bytes]:
+        passed: list[bytes] = []
+        for event in self._parser.feed(chunk):
+            result = await self._call((ServerSentEvent, Iterable), exchange, event)
+            events = [event] if result is None else [result] if isinstance(result, ServerSentEvent) else result
+            passed.extend(kept.encode() for kept in events)
+        return passed
+
+
+async def _pass(stages: Sequence[_Stage], exchange: Exchange, chunks: Sequence[bytes], sent: list[bytes]) -> None:
+    """Take a body through its stages, chunk by chunk; what comes out is added to ``sent``."""
+    for item in (*chunks, EndOfBody()):
+        items: list[bytes] = [item]
+        ended = isinstance(item, EndOfBody)
+        for stage in stages:
+            passed: list[bytes] = []
+            for each in items:
+                pieces = await stage.run(exchange, each)
+                passed.extend(bytes(piece) for piece in pieces if piece)
+                if any(isinstance(piece, EndOfBody) for piece in pieces):
+                    ended = True
+                    break
+            items = [*passed, EndOfBody()] if ended else passed
+        sent.extend(bytes(each) for each in items if each)
+        if ended:
+            return
 
 
 async def _settle(result: R | Awaitable[R]) -> R:
     return await result if inspect.isawaitable(result) else result
 
 
-def _reader(chunks: list[bytes]) -> BodyReader:
+def _make_streaming(request: Request, body: list[bytes]) -> None:
+    """Hooks meet a body on its way, as in the gateway, and read it if they want it whole."""
+    if not body:
+        return
+    request.has_body = True
+    request.body = None
+
     async def read(limit: int) -> bytes:
-        body = b"".join(chunks)
-        if len(body) > limit:
-            raise BodyTooLarge(f"The body is longer than {limit} bytes.")
-        return body
+        if (request.content_length or 0) > limit or sum(map(len, body)) > limit:
+            raise BodyTooLarge(f"The request body is longer than {limit} bytes.")
+        whole = b"".join(body)
+        request.content_length = len(whole)
+        return whole
+
+    request._reader = read
+
+
+def _reader(chunks: Sequence[bytes]) -> BodyReader:
+    async def read(limit: int) -> bytes:
+        # ``Response.read`` itself holds what it gets against the limit.
+        return b"".join(chunks)
 
     return read
