@@ -1,0 +1,1 @@
+"""Which route takes a request. Knows routes and no bytes on a wire."""
