@@ -1,0 +1,1 @@
+"""The frozen result of compiling one config."""
