@@ -6,7 +6,6 @@ import ipaddress
 import re
 from typing import Annotated, Any, Literal
 
-from gatewright_sdk import Duration, Phase, Size
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -16,6 +15,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+
+from gatewright_sdk import Duration, Phase, Size
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=128)]
@@ -54,10 +55,20 @@ class ListenerLimits(Model):
     head_bytes: Size = Field(32 * 1024, ge=256, description="Bytes of a request head; beyond it 431.")
     header_count: int = Field(100, ge=1, description="Fields in a request head; beyond it 431.")
     url_bytes: Size = Field(8 * 1024, ge=64, description="Bytes of the request target; beyond it 414.")
-    connections: int = Field(10_000, ge=1, description="Open connections per worker on this listener; beyond it they are closed at once.")
-    connections_per_client: int = Field(1_000, ge=1, description="Open connections per worker from one client address; beyond it they are closed at once.")
-    requests_per_connection: int = Field(0, ge=0, description="Requests after which a connection is closed; 0 is no limit.")
-    pipeline_depth: int = Field(64, ge=1, description="Requests that may wait on a connection behind the one being answered.")
+    connections: int = Field(
+        10_000, ge=1, description="Open connections per worker on this listener; beyond it they are closed at once."
+    )
+    connections_per_client: int = Field(
+        1_000,
+        ge=1,
+        description="Open connections per worker from one client address; beyond it they are closed at once.",
+    )
+    requests_per_connection: int = Field(
+        0, ge=0, description="Requests after which a connection is closed; 0 is no limit."
+    )
+    pipeline_depth: int = Field(
+        64, ge=1, description="Requests that may wait on a connection behind the one being answered."
+    )
 
 
 class ListenerTimeouts(Model):
@@ -75,7 +86,9 @@ class Listener(Model):
     bind: str = Field(description="HOST:PORT or [V6]:PORT; port 0 takes a free one.")
     backlog: int = Field(2048, ge=1, description="Length of the queue of connections not yet accepted.")
     trusted_proxies: list[Cidr] = Field([], description="Peers whose X-Forwarded-* fields are believed.")
-    limits: ListenerLimits = Field(default_factory=ListenerLimits, description="What a client may make the gateway hold.")
+    limits: ListenerLimits = Field(
+        default_factory=ListenerLimits, description="What a client may make the gateway hold."
+    )
     timeouts: ListenerTimeouts = Field(default_factory=ListenerTimeouts, description="How long a client may take.")
 
     @field_validator("bind")
@@ -88,9 +101,13 @@ class Listener(Model):
 class Paths(Model):
     """How request paths are normalised, once, before routing; router and upstream see the result."""
 
-    dot_segments: Literal["resolve", "reject", "keep"] = Field("resolve", description="/a/../b and its %2e forms: resolve, answer 400, or leave.")
+    dot_segments: Literal["resolve", "reject", "keep"] = Field(
+        "resolve", description="/a/../b and its %2e forms: resolve, answer 400, or leave."
+    )
     merge_slashes: bool = Field(True, description="Make // one /.")
-    encoded_slashes: Literal["keep", "reject", "decode"] = Field("keep", description="%2F and %5C: leave encoded, answer 400, or decode.")
+    encoded_slashes: Literal["keep", "reject", "decode"] = Field(
+        "keep", description="%2F and %5C: leave encoded, answer 400, or decode."
+    )
 
 
 class Timeouts(Model):
@@ -101,7 +118,9 @@ class Timeouts(Model):
     first_byte: Duration = Field(60.0, description="From the end of the request to the upstream's response head.")
     between_bytes: Duration = Field(60.0, description="Between two pieces of a response body from the upstream.")
     total: Duration = Field(0.0, description="From the request head to the end of the response.")
-    idle_stream: Duration = Field(300.0, description="Without a byte either way: event streams, and clients that do not read.")
+    idle_stream: Duration = Field(
+        300.0, description="Without a byte either way: event streams, and clients that do not read."
+    )
 
 
 class PartialTimeouts(Model):
@@ -109,26 +128,36 @@ class PartialTimeouts(Model):
 
     connect: Duration | None = Field(None, description="To open a connection, waiting for a free one included.")
     tls: Duration | None = Field(None, description="For the TLS handshake with the upstream.")
-    first_byte: Duration | None = Field(None, description="From the end of the request to the upstream's response head.")
+    first_byte: Duration | None = Field(
+        None, description="From the end of the request to the upstream's response head."
+    )
     between_bytes: Duration | None = Field(None, description="Between two pieces of a response body from the upstream.")
     total: Duration | None = Field(None, description="From the request head to the end of the response.")
-    idle_stream: Duration | None = Field(None, description="Without a byte either way: event streams, and clients that do not read.")
+    idle_stream: Duration | None = Field(
+        None, description="Without a byte either way: event streams, and clients that do not read."
+    )
 
 
 class RouteLimits(Model):
     """What one exchange may use; what is not said is inherited."""
 
-    body_bytes: Size | None = Field(None, description="Bytes of a request body; beyond it 413; 0 is no limit. Default 0.")
+    body_bytes: Size | None = Field(
+        None, description="Bytes of a request body; beyond it 413; 0 is no limit. Default 0."
+    )
 
 
 class Attachment(Model):
     """A plugin at work somewhere. In the manifest ``name``, ``{name: {config}}`` or the long form."""
 
     name: Name = Field(description="The plugin.")
-    id: Name | None = Field(None, description="Tells two attachments of one plugin apart; the plugin's name where absent.")
+    id: Name | None = Field(
+        None, description="Tells two attachments of one plugin apart; the plugin's name where absent."
+    )
     config: dict[str, Any] = Field(default_factory=dict, description="The plugin's own options.")
     enabled: bool = Field(True, description="False takes away what a wider place attached.")
-    on_failure: Literal["open", "closed"] | None = Field(None, description="When a hook raises: go on without it, or answer 500. The plugin's own default where absent.")
+    on_failure: Literal["open", "closed"] | None = Field(
+        None, description="When a hook raises: go on without it, or answer 500. The plugin's own default where absent."
+    )
     phase: PhaseName | None = Field(None, description="Run in this phase instead of the plugin's own.")
     after: list[Name] = Field([], description="Run after these, within the phase.")
     before: list[Name] = Field([], description="Run before these, within the phase.")
@@ -162,7 +191,9 @@ class PluginEntry(Model):
 
     name: Name = Field(description="The plugin, as its entry point is called.")
     version: str | None = Field(None, description="A range such as >=1.2,<2; any version where absent.")
-    settings: dict[str, Any] = Field(default_factory=dict, description="Options of the plugin as a whole, beside those of each attachment.")
+    settings: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the plugin as a whole, beside those of each attachment."
+    )
 
 
 def _plugin_entry(value: Any) -> Any:
@@ -186,8 +217,12 @@ class Pool(Model):
 class Balancer(Model):
     """How a target is picked."""
 
-    type: Literal["round_robin", "least_requests", "consistent_hash"] = Field("round_robin", description="Weighted round robin, power of two choices by open requests, or a hash ring.")
-    key: str = Field("client", description="What consistent_hash hashes: client, path, header:NAME, cookie:NAME or query:NAME.")
+    type: Literal["round_robin", "least_requests", "consistent_hash"] = Field(
+        "round_robin", description="Weighted round robin, power of two choices by open requests, or a hash ring."
+    )
+    key: str = Field(
+        "client", description="What consistent_hash hashes: client, path, header:NAME, cookie:NAME or query:NAME."
+    )
 
     @field_validator("key")
     @classmethod
@@ -203,7 +238,9 @@ class UpstreamTls(Model):
 
     verify: bool = Field(True, description="Check the certificate and its name.")
     ca_file: str | None = Field(None, description="PEM file of the authorities to trust; the system's where absent.")
-    server_name: str | None = Field(None, description="Name to ask for (SNI) and to check; the target's host where absent.")
+    server_name: str | None = Field(
+        None, description="Name to ask for (SNI) and to check; the target's host where absent."
+    )
 
 
 _TARGET = re.compile(r"(https?)://(\[[0-9A-Fa-f:.]+\]|[^/:\[\]@?#\s]+)(?::(\d{1,5}))?/?")
@@ -253,11 +290,15 @@ class Service(Model):
     """Something to send requests to."""
 
     name: Name = Field(description="What routes call it.")
-    targets: list[Annotated[Target, BeforeValidator(_target)]] = Field(min_length=1, description="Its endpoints: a URL, or {url, weight}.")
+    targets: list[Annotated[Target, BeforeValidator(_target)]] = Field(
+        min_length=1, description="Its endpoints: a URL, or {url, weight}."
+    )
     balancer: Balancer = Field(default_factory=Balancer, description="How a target is picked.")
     pool: Pool = Field(default_factory=Pool, description="Connections to each target.")
     tls: UpstreamTls = Field(default_factory=UpstreamTls, description="TLS towards https:// targets.")
-    timeouts: PartialTimeouts = Field(default_factory=PartialTimeouts, description="Timeouts of every route to this service.")
+    timeouts: PartialTimeouts = Field(
+        default_factory=PartialTimeouts, description="Timeouts of every route to this service."
+    )
     plugins: list[AttachmentEntry] = Field([], description="Plugins on every route to this service.")
 
 
@@ -290,20 +331,32 @@ def _check_regex(pattern: str) -> None:
 
 
 ValueMatchEntry = Annotated[ValueMatch, BeforeValidator(_value_match)]
-_HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?|\[[0-9a-f:.]+\]|\*")
+_HOST = re.compile(
+    r"(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?|\[[0-9a-f:.]+\]|\*"
+)
 _PATH_TEMPLATE = re.compile(r"/(?:[^{}*\s?#]|\{[A-Za-z_][A-Za-z0-9_]*\})*\*?")
 
 
 class Match(Model):
     """Which requests a route takes: every key given must match, and any of its listed values does."""
 
-    hosts: list[str] = Field([], description="api.example.com, *.example.com (one or more labels); any host where absent.")
-    paths: list[str] = Field(["/*"], min_length=1, description="/exact, /prefix/*, /users/{id} (one segment), or ~REGEX for the whole path.")
+    hosts: list[str] = Field(
+        [], description="api.example.com, *.example.com (one or more labels); any host where absent."
+    )
+    paths: list[str] = Field(
+        ["/*"], min_length=1, description="/exact, /prefix/*, /users/{id} (one segment), or ~REGEX for the whole path."
+    )
     methods: list[str] = Field([], description="GET, POST and so on; any where absent.")
-    headers: dict[str, ValueMatchEntry] = Field({}, description="Header name to a value, or {exact|prefix|regex|present: ...}.")
-    query: dict[str, ValueMatchEntry] = Field({}, description="Query parameter to a value, or {exact|prefix|regex|present: ...}.")
+    headers: dict[str, ValueMatchEntry] = Field(
+        {}, description="Header name to a value, or {exact|prefix|regex|present: ...}."
+    )
+    query: dict[str, ValueMatchEntry] = Field(
+        {}, description="Query parameter to a value, or {exact|prefix|regex|present: ...}."
+    )
     clients: list[Cidr] = Field([], description="CIDRs of client addresses; any where absent.")
-    schemes: list[Literal["http", "https"]] = Field([], description="How the client reached the gateway; any where absent.")
+    schemes: list[Literal["http", "https"]] = Field(
+        [], description="How the client reached the gateway; any where absent."
+    )
 
     @field_validator("hosts")
     @classmethod
@@ -357,10 +410,18 @@ class Route(Model):
     match: Match = Field(default_factory=Match, description="Which requests the route takes; all where absent.")
     priority: int = Field(0, description="A higher one wins over whatever is more specific.")
     service: Name | None = Field(None, description="Where requests go; absent where a plugin answers all of them.")
-    strip_prefix: bool = Field(False, description="Cut the literal part of the matched path pattern off before sending.")
-    rewrite: str | RegexRewrite | None = Field(None, description="The path to send: a template with {param} and {rest}, or {regex, to}.")
-    host_header: str = Field("target", description="Host to send: target (its own address), preserve (the client's), or a literal.")
-    timeouts: PartialTimeouts = Field(default_factory=PartialTimeouts, description="Timeouts of this route; the rest is inherited.")
+    strip_prefix: bool = Field(
+        False, description="Cut the literal part of the matched path pattern off before sending."
+    )
+    rewrite: str | RegexRewrite | None = Field(
+        None, description="The path to send: a template with {param} and {rest}, or {regex, to}."
+    )
+    host_header: str = Field(
+        "target", description="Host to send: target (its own address), preserve (the client's), or a literal."
+    )
+    timeouts: PartialTimeouts = Field(
+        default_factory=PartialTimeouts, description="Timeouts of this route; the rest is inherited."
+    )
     limits: RouteLimits = Field(default_factory=RouteLimits, description="Limits of this route; the rest is inherited.")
     plugins: list[AttachmentEntry] = Field([], description="Plugins on this route.")
 
@@ -371,7 +432,9 @@ class Route(Model):
                 raise ValueError(f"rewrite {self.rewrite!r} must start with /")
             for used in re.findall(r"\{([^{}]*)\}", self.rewrite):
                 for path in self.match.paths:
-                    named = set(re.findall(r"\(\?P<(\w+)>", path) if path.startswith("~") else re.findall(r"\{(\w+)\}", path))
+                    named = set(
+                        re.findall(r"\(\?P<(\w+)>", path) if path.startswith("~") else re.findall(r"\{(\w+)\}", path)
+                    )
                     if used not in named and not (used == "rest" and path.endswith("*") and not path.startswith("~")):
                         raise ValueError(f"rewrite uses {{{used}}}, which the path {path!r} does not have")
             if self.strip_prefix:
@@ -382,7 +445,9 @@ class Route(Model):
 class Global(Model):
     """What holds for every route unless it, or its service, says otherwise."""
 
-    plugins: list[AttachmentEntry] = Field([], description="Plugins on every route, and on requests that no route takes.")
+    plugins: list[AttachmentEntry] = Field(
+        [], description="Plugins on every route, and on requests that no route takes."
+    )
     timeouts: Timeouts = Field(default_factory=Timeouts, description="Timeouts of every route.")
     limits: RouteLimits = Field(default_factory=RouteLimits, description="Limits of every route.")
 
@@ -398,10 +463,14 @@ class Manifest(Model):
 
     gatewright: Literal[1] = Field(description="The version of this format.")
     workers: int | Literal["auto"] = Field("auto", description="Worker processes; auto is one per core.")
-    server_name: str = Field("gatewright", pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$", description="What Via calls this gateway.")
+    server_name: str = Field(
+        "gatewright", pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$", description="What Via calls this gateway."
+    )
     listeners: list[Listener] = Field(min_length=1, description="Sockets that take requests.")
     paths: Paths = Field(default_factory=Paths, description="How request paths are normalised.")
-    plugins: list[Annotated[PluginEntry, BeforeValidator(_plugin_entry)]] = Field([], description="The plugins to load: a name, {name: version range}, or {name, version, settings}.")
+    plugins: list[Annotated[PluginEntry, BeforeValidator(_plugin_entry)]] = Field(
+        [], description="The plugins to load: a name, {name: version range}, or {name, version, settings}."
+    )
     global_: Global = Field(default_factory=Global, alias="global", description="What holds for every route.")
     services: list[Service] = Field([], description="Where requests may go.")
     routes: list[Route] = Field([], description="Which requests go where.")
