@@ -347,8 +347,11 @@ class Http1Connection(asyncio.Protocol):
             self._in_body = self._is_chunked = False
             trailers = None
             if self._fields:
-                if len(self._fields) > self._acceptor.header_count:
-                    raise ClientError("The request has too many trailer fields.", status=431, code="head-too-large")
+                if (
+                    len(self._fields) > self._acceptor.header_count
+                    or _head_size(b"", self._fields) > self._acceptor.head_bytes
+                ):
+                    raise ClientError("The request's trailers are too large.", status=431, code="head-too-large")
                 trailers, self._fields = Headers.from_raw(self._fields), []
             self._inbox.append(_END if trailers is None else trailers)
         self._fed = 0
