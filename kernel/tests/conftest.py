@@ -59,7 +59,9 @@ class Gateway:
             events = Events([self.events.append])
             self.server = Server(self.loop, events, 0, self.run_dir)
             self.compiler = Compiler(run_dir=self.run_dir, worker=0, events=events, wheel=self.server.wheel)
-        await self.server.activate(await self.compiler.compile(manifest, locate))
+        snapshot = await self.compiler.compile(manifest, locate)
+        await self.server.prepare(snapshot)
+        self.server.activate(snapshot)
         if first:
             sock = socket.create_server(("127.0.0.1", 0))
             self.port = sock.getsockname()[1]

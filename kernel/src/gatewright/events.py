@@ -26,6 +26,22 @@ class WorkerExited(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerFailed(Event):
+    """A worker's replacement could not start."""
+
+    worker: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventsLost(Event):
+    """More happened in a worker than its bus could take."""
+
+    worker: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class SnapshotApplied(Event):
     version: int
     routes: int

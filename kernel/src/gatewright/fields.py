@@ -61,8 +61,10 @@ KNOWN = _as_sent()
 
 #: Names that a codec writes itself, so that what a hook puts into the list under them is dropped.
 WRITTEN_BY_CODEC = frozenset(
-    (b"host", b"content-length", b"transfer-encoding")
-    + (b"connection", b"keep-alive", b"proxy-connection", b"te", b"upgrade")
+    (
+        b"host", b"content-length", b"transfer-encoding", b"connection", b"keep-alive", b"proxy-connection",
+        b"te", b"upgrade",
+    )
 )  # fmt: skip
 
 

@@ -137,14 +137,17 @@ class Server:
     def snapshot(self) -> Snapshot | None:
         return self.traffic.snapshot
 
-    async def activate(self, snapshot: Snapshot) -> None:
-        """Start what is new in a snapshot, make it the one, and retire the one before.
+    async def prepare(self, snapshot: Snapshot) -> None:
+        """Start what is new in a snapshot. ``activate`` or ``abandon`` must follow.
 
         Raises:
             PluginError: a filter cannot start; then nothing has changed.
         """
-        old = self.traffic.snapshot
         await self._lifecycle.start(snapshot)
+
+    def activate(self, snapshot: Snapshot) -> None:
+        """Make a prepared snapshot the one, and retire the one before."""
+        old = self.traffic.snapshot
         self.traffic.snapshot = snapshot
         for acceptor in self._acceptors.values():
             listener = next((each for each in snapshot.manifest.listeners if each.bind == acceptor.bind), None)
@@ -154,10 +157,16 @@ class Server:
             self._retiring.add(old)
             old.retire(self._ended)
 
+    async def abandon(self, snapshot: Snapshot) -> None:
+        """Stop what ``prepare`` has started."""
+        await self._lifecycle.stop(snapshot, self._alive())
+
+    def _alive(self) -> list[Snapshot]:
+        return [each for each in (self.traffic.snapshot, *self._retiring) if each is not None]
+
     def _ended(self, ended: Snapshot) -> None:
         self._retiring.discard(ended)
-        alive = [each for each in (self.traffic.snapshot, *self._retiring) if each is not None]
-        self.traffic.spawn(self._lifecycle.stop(ended, alive))
+        self.traffic.spawn(self._lifecycle.stop(ended, self._alive()))
 
     async def listen(self, listener: Listener, sock: socket.socket) -> None:
         """Accept connections from a socket that is bound, and shared with the other workers."""

@@ -50,6 +50,13 @@ class Compiler:
         self._resolver = Resolver()
         self._version = 0
         self._last: Compilation | None = None
+        self._before_last: Compilation | None = None
+
+    @property
+    def host(self) -> PluginHost:
+        """The plugins of the last snapshot."""
+        assert self._last is not None
+        return self._last.host
 
     async def compile(self, manifest: Manifest, locate: Locate, version: int | None = None) -> Snapshot:
         """A snapshot of the manifest. What equals a part of the last snapshot is that part.
@@ -60,8 +67,16 @@ class Compiler:
         self._version = version if version is not None else self._version + 1
         compilation = Compilation(self, manifest, locate, self._last)
         snapshot = await compilation.run(self._version)
-        self._last = compilation
+        self._before_last, self._last = self._last, compilation
         return snapshot
+
+    def revert(self) -> None:
+        """The last snapshot was not taken up: the next compile reuses the one before."""
+        self._before_last, self._last = None, self._before_last
+
+    def settle(self) -> None:
+        """The last snapshot was taken up: keep nothing of the one before."""
+        self._before_last = None
 
     def make_pool(self, target: Target, service: Service) -> Pool:
         return Pool(target, service.pool, service.tls, self._wheel, self._resolver)

@@ -1,0 +1,1 @@
+"""What reaches the supervisor from outside: commands, and changes of files."""

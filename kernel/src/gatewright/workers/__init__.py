@@ -1,0 +1,1 @@
+"""Worker processes, and what the supervisor says to them."""
