@@ -11,6 +11,7 @@ from typing import Any
 import pluggy
 from pydantic import ValidationError
 
+from gatewright.config.messages import explain_error
 from gatewright.config.models import PluginEntry
 from gatewright.errors import ConfigError, Problem, StartError
 from gatewright.events import Event
@@ -142,8 +143,6 @@ def config_problems(
     error: ValidationError, place: tuple[str | int, ...], model: type[PluginConfig], locate: Locate
 ) -> list[Problem]:
     """A plugin's config errors, each at its key."""
-    from gatewright.config.messages import explain_error
-
     return [locate((*place, *item["loc"]), *explain_error(item, model)) for item in error.errors(include_url=False)]
 
 
