@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +19,8 @@ class Group(click.Group):
     """Prints our errors as lines, not as tracebacks, and exits with 1."""
 
     def main(self, args: Sequence[str] | None = None, *positional: Any, **options: Any) -> Any:
+        # Loading a config makes a million objects that all stay: the collector would look at them again and again.
+        gc.set_threshold(100_000, 50, 1000)
         try:
             return super().main(args, *positional, **options)
         except ConfigError as error:

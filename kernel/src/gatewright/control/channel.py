@@ -44,6 +44,8 @@ async def _converse(stream: anyio.abc.SocketStream, handle: Handler) -> None:
             answer = {"ok": False, "error": f"not a command: {error}"}
         except anyio.EndOfStream:
             return
+        except Exception as error:  # noqa: BLE001 - a defect in a command must not end the gateway
+            answer = {"ok": False, "error": f"the command failed: {type(error).__name__}: {error}"}
         try:
             await stream.send(json.dumps(answer).encode() + b"\n")
         except anyio.BrokenResourceError:

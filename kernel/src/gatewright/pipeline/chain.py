@@ -387,7 +387,9 @@ def _call(hook: Hook, exchange: Exchange) -> Awaitable[Any]:
     return called()
 
 
-def _bind(attached: Iterable[Attached], name: str) -> tuple[tuple[Any, ...], tuple[Attached, ...]]:
+def _bind(attached: Sequence[Attached], name: str) -> tuple[tuple[Any, ...], tuple[Attached, ...]]:
+    if not attached:
+        return (), ()
     having = tuple(item for item in attached if name in item.hooks)
     return tuple(getattr(item.filter, name) for item in having), having
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from gatewright.config.models import Attachment, Manifest, PartialTimeouts, Route, Service, Target
+from gatewright.config.models import Attachment, Manifest, Route, Service, Target
 from gatewright.errors import ConfigError, Problem
 from gatewright.events import Events
 from gatewright.host.plugins import Locate, PluginHost, config_problems
@@ -31,6 +31,7 @@ from gatewright_sdk import PluginError, RouteInfo
 SLICE = 0.001
 
 Place = tuple[str | int, ...]
+_TIMEOUTS = ("connect", "tls", "first_byte", "between_bytes", "total", "idle_stream")
 
 
 class Compiler:
@@ -290,9 +291,14 @@ def _host_of(target: Target) -> bytes:
 
 def _set_limits(compiled: CompiledRoute, manifest: Manifest, service: Service | None, route: Route | None) -> None:
     defaults = manifest.global_.timeouts
-    nearer: list[PartialTimeouts] = [each.timeouts for each in (route, service) if each is not None]
-    for name in ("connect", "tls", "first_byte", "between_bytes", "total", "idle_stream"):
-        said = (getattr(each, name) for each in nearer)
-        setattr(compiled, name, next((value for value in said if value is not None), getattr(defaults, name)))
+    nearer = [each.timeouts for each in (route, service) if each is not None and "timeouts" in each.model_fields_set]
+    for name in _TIMEOUTS:
+        value = getattr(defaults, name)
+        for timeouts in nearer:
+            said = getattr(timeouts, name)
+            if said is not None:
+                value = said
+                break
+        setattr(compiled, name, value)
     own = route.limits.body_bytes if route is not None else None
     compiled.body_bytes = own if own is not None else manifest.global_.limits.body_bytes or 0

@@ -39,9 +39,13 @@ class Feed:
         """The feed after this one."""
         feed = Feed()
         feed.version = self.version + 1
-        feed._head = manifest.model_dump_json(by_alias=True, exclude={"services", "routes"})
-        feed._services = {service.name: service.model_dump_json(by_alias=True) for service in manifest.services}
-        feed._routes = {route.name: route.model_dump_json(by_alias=True) for route in manifest.routes}
+        feed._head = manifest.model_dump_json(by_alias=True, exclude_unset=True, exclude={"services", "routes"})
+        feed._services = {
+            service.name: service.model_dump_json(by_alias=True, exclude_unset=True) for service in manifest.services
+        }
+        feed._routes = {
+            route.name: route.model_dump_json(by_alias=True, exclude_unset=True) for route in manifest.routes
+        }
         return feed
 
     def frames(self, known: Feed | None) -> Iterator[bytes]:
