@@ -516,7 +516,8 @@ class Http1Connection(asyncio.Protocol):
 
     def start_draining(self, deadline: float) -> None:
         """No request after the one under way, or one that comes before the deadline."""
-        self._close_after = True
+        # One whose response head has gone out without 'Connection: close' may still be used once more:
+        # closing it behind that response would lose the request that the client sends meanwhile.
         if self.is_idle and not self._is_closing:
             self._wheel.arm(self, min(self.deadline, deadline))
 
@@ -592,7 +593,8 @@ class Http1Connection(asyncio.Protocol):
                 body = b"%x\r\n%b\r\n" % (len(body), body)
         if journey is not None and not journey.is_request_over:
             self._close_after = True
-        if self._close_after:
+        if self._close_after or self._acceptor.is_draining:
+            self._close_after = True
             framing += b"\r\nConnection: close"
         elif self._is_http10:
             framing += b"\r\nConnection: keep-alive"

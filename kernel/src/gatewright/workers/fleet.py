@@ -238,7 +238,7 @@ class Fleet:
         await worker.drain(timeout)
         await asyncio.wait([worker.ended], timeout=timeout + GRACE_SECONDS)
         if worker.ended.done():
-            return True
+            return worker.ended.result() == 0
         worker.kill()
         await worker.ended
         return False

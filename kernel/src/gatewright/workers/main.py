@@ -19,8 +19,12 @@ from gatewright.workers.bus import Bus
 from gatewright.workers.worker import Worker
 
 
-async def _serve(number: int, descriptor: int, run_dir: Path) -> None:
-    await Worker(number, Bus(socket.socket(fileno=descriptor)), run_dir).run()
+#: The exit status of a worker that had to cut exchanges off at the end of its drain.
+CUT_OFF = 3
+
+
+async def _serve(number: int, descriptor: int, run_dir: Path) -> bool:
+    return await Worker(number, Bus(socket.socket(fileno=descriptor)), run_dir).run()
 
 
 def main(arguments: list[str]) -> None:
@@ -29,7 +33,8 @@ def main(arguments: list[str]) -> None:
     gc.set_threshold(100_000, 50, 1000)
     _raise_descriptor_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(int(number), int(descriptor), Path(run_dir)))
+        complete = runner.run(_serve(int(number), int(descriptor), Path(run_dir)))
+    sys.exit(0 if complete else CUT_OFF)
 
 
 def _raise_descriptor_limit() -> None:

@@ -47,8 +47,8 @@ class Worker:
         self._drain = asyncio.Event()
         self._drain_timeout: float | None = None
 
-    async def run(self) -> None:
-        """Until drained."""
+    async def run(self) -> bool:
+        """Until drained; whether everything under way could be finished."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._drain.set)
         # Ctrl-C reaches the whole process group; the supervisor decides what it means.
@@ -56,20 +56,20 @@ class Worker:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         tasks = [loop.create_task(self._listen_to_bus()), loop.create_task(self._send_events())]
         await self._drain.wait()
-        await self._stop()
+        complete = await self._stop()
         for task in tasks:
             task.cancel()
+        return complete
 
-    async def _stop(self) -> None:
+    async def _stop(self) -> bool:
         snapshot = self._server.snapshot
         timeout = self._drain_timeout
         if timeout is None:
             timeout = snapshot.manifest.drain.timeout if snapshot is not None else 0.0
         complete = await self._server.drain(timeout)
         await self._server.stop()
-        with contextlib.suppress(BusClosed):
-            await self._bus.send({"type": "drained", "complete": complete})
         self._bus.close()
+        return complete
 
     async def _listen_to_bus(self) -> None:
         try:
