@@ -834,8 +834,11 @@ def _no_service(route: CompiledRoute, exchange: Exchange) -> GatewayError:
 
 
 def _is_event_stream(response: Response) -> bool:
+    """Whether events can be read from the body: not if it is compressed; then chunk hooks get it as it is."""
     content_type = response.headers.get_bytes(b"content-type")
-    return content_type is not None and content_type.lower().startswith(b"text/event-stream")
+    if content_type is None or content_type.partition(b";")[0].strip().lower() != b"text/event-stream":
+        return False
+    return response.headers.get_bytes(b"content-encoding") is None
 
 
 def _last_chunk(trailers: Headers | None) -> bytes:
