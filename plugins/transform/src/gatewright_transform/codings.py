@@ -70,7 +70,9 @@ class _Zstandard:
         self._written = bytearray()
         self._limit = 0
         self._stream = zstandard.ZstdDecompressor(max_window_size=self._WINDOW).stream_writer(
-            self, closefd=False, write_size=16384
+            self,  # type: ignore[arg-type]  # all that is called is write
+            closefd=False,
+            write_size=16384,
         )
 
     def write(self, data: bytes) -> int:

@@ -104,6 +104,13 @@ class Body(PluginConfig):
                 raise ValueError(f"{path!r} is not a JSONPath: {reason}; write e.g. $.items[*].price") from error
         return value
 
+    @field_validator("remove", "rename")
+    @classmethod
+    def _not_all(cls, value: Any) -> Any:
+        if "$" in value:
+            raise ValueError("'$' is the whole document, which has no name and cannot be removed; use replace")
+        return value
+
     @field_validator("add")
     @classmethod
     def _ends_in_name(cls, value: dict[str, Any]) -> dict[str, Any]:

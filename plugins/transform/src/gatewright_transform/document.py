@@ -43,9 +43,13 @@ def parse(text: str) -> Any:
         InvalidJson: it is none; NaN and Infinity are none, and neither is what is nested too deep.
     """
     try:
-        return json.loads(text, parse_float=Number, parse_constant=_refuse)
+        return json.loads(text, parse_float=Number, parse_int=_integer, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise InvalidJson(str(error)) from error
+
+
+def _integer(text: str) -> int | Number:
+    return Number(text) if text == "-0" else int(text)
 
 
 def _refuse(text: str) -> Any:
@@ -123,11 +127,12 @@ class DocumentRules:
                 if last in holder if isinstance(holder, dict) else True:
                     del holder[last]
                     changed = True
+        # The deepest first here too: what stands below a place is gone once that has changed.
         for path, name in self._rename:
-            for parts in _select(path, box[0]):
+            for parts in sorted(_select(path, box[0]), key=_backwards):
                 changed |= _rename(*_holder(box, parts), name)
         for path, make in self._replace:
-            for parts in _select(path, box[0]):
+            for parts in sorted(_select(path, box[0]), key=_backwards):
                 holder, last = _holder(box, parts)
                 holder[last] = make(exchange)
                 changed = True
@@ -154,7 +159,7 @@ def _select(path: Any, document: Any) -> list[Parts]:
 
 
 def _backwards(parts: Parts) -> tuple[Any, ...]:
-    return tuple((0, -part, "") if isinstance(part, int) else (1, 0, part) for part in parts) + ((2, 0, ""),)
+    return (*((0, -part, "") if isinstance(part, int) else (1, 0, part) for part in parts), (2, 0, ""))
 
 
 def _holder(box: list[Any], parts: Parts) -> tuple[Any, Any]:

@@ -59,9 +59,8 @@ class Template:
 
     def fill(self, exchange: Exchange) -> str:
         """The text, without control characters: no value can bring a line break along."""
-        return _CONTROLS.sub(
-            "", "".join(piece if isinstance(piece, str) else piece[1](exchange) for piece in self._pieces)
-        )
+        pieces = (piece if isinstance(piece, str) else piece[1](exchange) for piece in self._pieces)
+        return _CONTROLS.sub("", "".join(pieces))
 
     def fill_path(self, exchange: Exchange) -> str:
         """The text as a path: values that are not percent-encoded are, slashes in them included."""

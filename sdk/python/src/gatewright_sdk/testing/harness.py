@@ -222,7 +222,8 @@ class Harness:
 
     async def _send_body(self, exchange: Exchange, response: Response, chunks: list[bytes]) -> None:
         stages: list[_Stage] = []
-        has_events = (response.headers.get("content-type") or "").lower().startswith("text/event-stream")
+        kind = (response.headers.get("content-type") or "").partition(";")[0].strip().lower()
+        has_events = kind == "text/event-stream" and "content-encoding" not in response.headers
         for filter in reversed(self.filters):
             if "on_response_chunk" in filter.hooks():
                 stages.append(_Stage(self, filter, "on_response_chunk"))
