@@ -156,7 +156,7 @@ def _gatewright() -> Peer:
         name="gatewright",
         port=GATEWRIGHT_PORT,
         metrics=f"http://127.0.0.1:{GATEWRIGHT_METRICS_PORT}/metrics",
-        metric="gatewright_requests_total",
+        metric="gatewright_http_requests_total",
         commands={case: gatewright_command(manifest) for case, manifest in manifests.items()},
         install=require_gatewright,
         version=[gatewright_program(), "--version"],

@@ -492,11 +492,14 @@ class Journey:
             self._finish()
             return
         if chain.response_chunk or chain.response_stream:
-            self._out_stages = self._choose_stages(response)
-            if self._out_stages is not None:
+            stages = self._out_stages = self._choose_stages(response)
+            if stages is not None and ended:
+                self._present_whole(response, stages, chunks)
+                return
+            if stages is not None:
                 self._response_started = True
                 stream.send_response(response, b"", None, False)
-                self._pass_out(chunks, ended)
+                self._pass_out(chunks, False)
                 return
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         exchange.bytes_out = len(body)
@@ -511,6 +514,29 @@ class Journey:
             return
         stream.send_response(response, body, length, False)
         self._arm_body()
+
+    def _present_whole(self, response: Response, stages: ChunkStages, chunks: list[bytes]) -> None:
+        """A body that is there whole keeps a length, whatever the chunk hooks make of it."""
+        try:
+            passed = stages.run(chunks, True)
+        except GatewayError as error:
+            self._out_stages = None
+            self.fail(error)
+            return
+        self._response_started = True
+        if isinstance(passed, list) and response.trailers is None:
+            body = b"".join(passed)
+            self.exchange.bytes_out = len(body)
+            self.stream.send_response(response, body, len(body), True)
+            self._finish()
+            return
+        self.stream.send_response(response, b"", None, False)
+        if isinstance(passed, list):
+            self._send_response_body(passed, True)
+        else:
+            self._is_passing_out = True
+            self._out_chunks, self._out_ended = [], True
+            self._spawn(self._pass_out_later(passed))
 
     def _choose_stages(self, response: Response) -> ChunkStages | None:
         chain = self.route.chain
