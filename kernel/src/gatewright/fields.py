@@ -68,6 +68,9 @@ WRITTEN_BY_CODEC = frozenset(
 )  # fmt: skip
 
 
+#: Names, as they are usually sent, that are none of these.
+_HARMLESS = frozenset(name for name in KNOWN if name.lower() not in WRITTEN_BY_CODEC)
+
 #: Values of ``Connection`` that name no field, as they are usually sent.
 NAMES_NO_FIELD = frozenset((b"keep-alive", b"Keep-Alive", b"close", b"Close", b""))
 
@@ -93,6 +96,6 @@ def has_token(value: bytes, token: bytes) -> bool:
 def without_codec_fields(fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """Fields that hooks may have touched, less those that only the codec may write."""
     for name, _ in fields:
-        if name.lower() in WRITTEN_BY_CODEC:
+        if name not in _HARMLESS and name.lower() in WRITTEN_BY_CODEC:
             return [field for field in fields if field[0].lower() not in WRITTEN_BY_CODEC]
     return fields

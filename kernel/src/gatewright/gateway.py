@@ -12,9 +12,9 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
-from gatewright.config.loading import Loaded, load
 
 from gatewright import events
+from gatewright.config.loading import Loaded, load
 from gatewright.config.models import Manifest
 from gatewright.control import channel, watch
 from gatewright.control.instance import Instance

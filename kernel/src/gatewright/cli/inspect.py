@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 import anyio
 import click
-from gatewright.config.loading import Loaded, load
-from gatewright.config.rendering import render as render_manifest
-from gatewright.config.schema import json_schema
 
 from gatewright.cli.output import Output
 from gatewright.cli.run import DEFAULT_MANIFEST
+from gatewright.config.loading import Loaded, load
+from gatewright.config.rendering import render as render_manifest
+from gatewright.config.schema import json_schema
 from gatewright.errors import ConfigError, StartError
 from gatewright.events import Events
 from gatewright.host.plugins import LoadedPlugin, discover

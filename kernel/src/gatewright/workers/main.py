@@ -18,7 +18,6 @@ import uvloop
 from gatewright.workers.bus import Bus
 from gatewright.workers.worker import Worker
 
-
 #: The exit status of a worker that had to cut exchanges off at the end of its drain.
 CUT_OFF = 3
 
