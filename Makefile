@@ -23,7 +23,7 @@ format:
 
 docs:
 	@./tools/setup dev
-	.venv/bin/python tools/generate_docs
+	.venv/bin/python tools/generate_docs.py
 
 bench:
 	@./tools/setup dev
