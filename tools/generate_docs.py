@@ -54,7 +54,10 @@ def plugin_readme(folder: Path) -> str:
 
 def _fill(text: str, block: str, table: str) -> str:
     return re.sub(
-        rf"(<!-- {block} -->\n).*?(<!-- /{block} -->)", lambda found: f"{found[1]}{table}{found[2]}", text, flags=re.DOTALL
+        rf"(<!-- {block} -->\n).*?(<!-- /{block} -->)",
+        lambda found: f"{found[1]}{table}{found[2]}",
+        text,
+        flags=re.DOTALL,
     )
 
 
@@ -202,7 +205,9 @@ What the gateway answers by itself is a problem document (RFC 9457), `applicatio
 | error | status | code | Proxy-Status |
 |---|---|---|---|
 """
-    kinds = [each for each in vars(gatewright_sdk).values() if isinstance(each, type) and issubclass(each, GatewayError)]
+    kinds = [
+        each for each in vars(gatewright_sdk).values() if isinstance(each, type) and issubclass(each, GatewayError)
+    ]
     for kind in sorted(kinds, key=lambda each: (each.status, each.__name__)):
         text += f"| {inspect.cleandoc(kind.__doc__ or '').splitlines()[0]} | {kind.status} | `{kind.code}` |"
         text += f" `{kind.proxy_status}` |\n" if kind.proxy_status else " |\n"

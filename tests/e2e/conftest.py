@@ -80,8 +80,10 @@ class Running:
             self.process = subprocess.Popen(
                 [*COMMAND, "run", str(self.path), *options], cwd=folder, env=self.env, stdout=log, stderr=log
             )
-        wait_for(lambda: self.process.poll() is not None or "listening on" in self.text)
-        self.ports = [int(line.rpartition(":")[2]) for line in self.text.splitlines() if "listening on" in line]
+        wait_for(
+            lambda: self.process.poll() is not None or ("config 1 taken up" in self.text and " on http://" in self.text)
+        )
+        self.ports = [int(line.rpartition(":")[2]) for line in self.text.splitlines() if " on http://" in line]
 
     @property
     def text(self) -> str:

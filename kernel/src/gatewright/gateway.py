@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Coroutine
+from collections.abc import Set as AbstractSet
 from importlib.metadata import version as distribution_version
 from pathlib import Path
 from typing import Any
@@ -125,8 +126,7 @@ class Gateway:
             raise
         self._remember(loaded)
         self._emit(events.SnapshotApplied(self._feed.version, len(manifest.routes), time.monotonic() - began))
-        for bind, address in self._sockets.addresses().items():
-            self._emit(events.Listening(bind, address))
+        self._tell_listeners(frozenset())
 
     async def _serve(self, on_ready: Callable[[Gateway], None]) -> bool:
         complete = True
@@ -205,9 +205,14 @@ class Gateway:
         self._compiler.settle()
         self._feed = feed
         self._remember(loaded)
-        for bind, address in self._sockets.addresses().items():
-            if bind not in before:
-                self._emit(events.Listening(bind, address))
+        self._tell_listeners(before)
+
+    def _tell_listeners(self, before: AbstractSet[str]) -> None:
+        """Say where it listens, but for what was open before."""
+        addresses = self._sockets.addresses()
+        for listener in self._manifest.listeners:
+            if listener.bind not in before:
+                self._emit(events.Listening(listener.name or "", addresses[listener.bind]))
 
     async def _start_components(self) -> None:
         host = self._compiler.host

@@ -108,7 +108,10 @@ _TELLERS: dict[type[Event], Callable[..., tuple[str, str]]] = {
         "error",
         f"a defect of the gateway, request {event.request_id or '-'}: {event.error}",
     ),
-    events.Listening: lambda event: ("info", f"listening on http://{event.address}"),
+    events.Listening: lambda event: (
+        "info",
+        f"listening {f'({event.listener}) ' if event.listener else ''}on http://{event.address}",
+    ),
     events.Draining: lambda event: ("info", f"draining, for at most {event.deadline:g} s"),
 }
 

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from gatewright.config.models import Attachment, Manifest, Route, Service
+from gatewright.config.models import Attachment, Balancer, Manifest, Route, Service, UpstreamTls
 
 Place = tuple[str | int, ...]
 Finding = tuple[Place, str, str]
@@ -84,18 +84,17 @@ def _attachments(
 def _service(service: Service, place: Place) -> Iterator[Finding]:
     if all(target.weight == 0 for target in service.targets):
         yield (*place, "targets"), "every target has weight 0, so none takes requests", "give one a weight"
-    if "key" in service.balancer.model_fields_set and service.balancer.type != "consistent_hash":
+    # By value and not by presence: a rendered manifest says every default.
+    if service.balancer.key != Balancer().key and service.balancer.type != "consistent_hash":
         yield (
             (*place, "balancer", "key"),
             f"the balancer {service.balancer.type} has no key",
             "set type: consistent_hash",
         )
-    tls_set = service.tls.model_fields_set
-    if tls_set and not any(target.is_tls for target in service.targets):
+    if service.tls != UpstreamTls() and not any(target.is_tls for target in service.targets):
         yield (*place, "tls"), "no target is https://, so these options would do nothing", "remove them"
-    if not service.tls.verify:
-        for name in sorted(tls_set & {"ca_file"}):
-            yield (*place, "tls", name), "with verify: false nothing is checked against it", "remove one of the two"
+    if not service.tls.verify and service.tls.ca_file is not None:
+        yield (*place, "tls", "ca_file"), "with verify: false nothing is checked against it", "remove one of the two"
 
 
 def _route(route: Route, place: Place) -> Iterator[Finding]:
@@ -104,9 +103,8 @@ def _route(route: Route, place: Place) -> Iterator[Finding]:
         hint = f"did you mean {near[0]!r}?" if near else "write target, preserve, or a host such as api.example.com"
         yield (*place, "host_header"), f"{route.host_header!r} is not a host", hint
     if route.service is None:
-        said = route.model_fields_set
-        for name in ("strip_prefix", "rewrite", "host_header"):
-            if name in said and getattr(route, name):
+        for name, default in (("strip_prefix", False), ("rewrite", None), ("host_header", "target")):
+            if getattr(route, name) != default:
                 yield (*place, name), "without a service nothing is sent, so this would do nothing", "name a service"
     if route.match.headers:
         yield from _tokens(route.match.headers, (*place, "match", "headers"))

@@ -56,8 +56,10 @@ class SourceMap:
         """The nearest node of a place, and the place in words."""
         node, shown, words = self._root, self._root, ""
         lost = False
-        for part in loc:
-            step = None if lost or node is None else _step(node, part)
+        for index, part in enumerate(loc):
+            # Below an entry of a list of plugins, {name: options} may stand for the long form.
+            is_plugin = index >= 2 and loc[index - 2] == "plugins"
+            step = None if lost or node is None else _step(node, part, is_plugin)
             if step is None:
                 if isinstance(part, str) and _UNION_TAG.fullmatch(part):
                     continue
@@ -80,7 +82,7 @@ class SourceMap:
         return text
 
 
-def _step(node: yaml.Node, part: str | int) -> tuple[yaml.Node, yaml.Node, str | int | None] | None:
+def _step(node: yaml.Node, part: str | int, is_plugin: bool) -> tuple[yaml.Node, yaml.Node, str | int | None] | None:
     """One part further: the node to show, the node to go on from, and the part as it is written."""
     if isinstance(node, yaml.SequenceNode):
         return (node.value[part], node.value[part], part) if isinstance(part, int) and part < len(node.value) else None
@@ -93,10 +95,10 @@ def _step(node: yaml.Node, part: str | int) -> tuple[yaml.Node, yaml.Node, str |
     for key, value in node.value:
         if key.value == "<<":
             for source in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                found = _step(source, part)
+                found = _step(source, part, False)
                 if found is not None:
                     return found
-    if len(node.value) == 1 and part in ("name", "config", "version"):
+    if is_plugin and len(node.value) == 1 and part in ("name", "config", "version"):
         key, value = node.value[0]
         return (key, key, None) if part == "name" else (key, value, key.value)
     return None
@@ -160,7 +162,7 @@ def load(path: Path, env: Mapping[str, str] | None = None) -> Loaded:
             constructor.problems.append(problem_at(node, str(error), _words(place), error.hint))
             return None
         written[place] = node.value
-        return scalar(text) if is_whole and node.style is None else text
+        return scalar(text) if is_whole and not node.style else text
 
     constructor = Constructor(expand)
     document = constructor.construct(root)

@@ -71,7 +71,7 @@ def compose(path: Path) -> yaml.Node | Problem | None:
         mark = error.problem_mark or error.context_mark
         text = " ".join(filter(None, (error.context, error.problem))) or "is not YAML"
         hint = "write one document a file" if "single document" in text else ""
-        if "\\t" in text or "cannot start any token" in text:
+        if "tab character" in text or "cannot start any token" in text:
             hint = "indent with spaces, and quote values that start with a special character"
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (0, 0)
         return Problem(f"is not YAML: {text}", file=str(path), line=line, column=column, hint=hint)
@@ -149,7 +149,7 @@ class Constructor:
                 self.problems.append(problem_at(key_node, "a key must be text"))
                 continue
             key: str = key_node.value
-            if key == "<<" and key_node.style is None:
+            if key == "<<" and not key_node.style:
                 merged.append(value_node)
                 continue
             if "${" in key:
