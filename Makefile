@@ -13,7 +13,7 @@ check:
 	@./tools/setup dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy sdk/python/src kernel/src registry/src $(wildcard plugins/*/src)
+	MYPYPATH=$$(echo plugins/*/src | tr " " ":") .venv/bin/mypy sdk/python/src kernel/src registry/src $(wildcard plugins/*/src)
 	.venv/bin/lint-imports
 
 format:
