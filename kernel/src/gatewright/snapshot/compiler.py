@@ -124,6 +124,8 @@ class Compilation:
             if compiled is not None:
                 builder.add(route, compiled, match)
             await self._give_way()
+        # Or every config that there ever was would hang on the chain of these.
+        self._last = None
         if self._problems:
             raise ConfigError(self._problems)
         return Snapshot(
