@@ -29,9 +29,9 @@ class Gateway:
     manifest: Path
     worker: int
 
-    def write(self, manifest: Manifest) -> None:
+    def write(self, text: str) -> None:
         """Replace the manifest's file in one step."""
-        write_manifest(self.manifest, manifest)
+        _replace(self.manifest, text)
 
 
 @contextmanager
@@ -43,16 +43,21 @@ def gateway(manifest: Manifest, core: int | None) -> Iterator[Gateway]:
     """
     require_gatewright()
     path = SCRATCH / "manifests" / "gateway.yaml"
-    write_manifest(path, manifest)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _replace(path, as_yaml(manifest))
     launch = Launch("gatewright", gatewright_command(path), GATEWRIGHT_PORT, core)
     with serving(launch) as process:
         yield Gateway(process, launch.folder, path, worker_of(process.pid))
 
 
-def write_manifest(path: Path, manifest: Manifest) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def as_yaml(manifest: Manifest) -> str:
+    text: str = yaml.dump(dict(manifest), Dumper=yaml.CSafeDumper, sort_keys=False)
+    return text
+
+
+def _replace(path: Path, text: str) -> None:
     written = path.with_suffix(".new")
-    written.write_text(yaml.dump(dict(manifest), Dumper=yaml.CSafeDumper, sort_keys=False))
+    written.write_text(text)
     os.replace(written, path)
 
 

@@ -15,12 +15,12 @@ from typing import Any
 from checks import BODY_BYTES
 from command import run_command, say
 from findings import Finding, conclude, latency_findings
-from gateway import Gateway, gateway, plain_manifest, worker_of
+from gateway import Gateway, as_yaml, gateway, plain_manifest, worker_of
 from load_process import Seen, SteadyLoadProcess, steady_load
 from peers import require_debian
 from process_tree import memory, tree_memory
 from reloader import WAYS, Reloader
-from servers import static_upstream
+from servers import ANY_CORE, static_upstream
 from settings import GATEWRIGHT_PORT, BenchError, pin_to_load_core
 
 STEADY_ROUTES = 20
@@ -53,7 +53,9 @@ def load_paths() -> list[str]:
 
 
 def measure(under_test: Gateway, load: SteadyLoadProcess, arguments: argparse.Namespace) -> list[Finding]:
-    reloader = Reloader(under_test, arguments.by, manifest)
+    # Written beforehand: the time that it takes is the load's as well.
+    texts = [as_yaml(manifest(number)) for number in range(arguments.reloads + 1)]
+    reloader = Reloader(under_test, arguments.by, texts.__getitem__)
     time.sleep(SETTLE_SECONDS)
     load.look()
     say(f"{arguments.seconds} s without reloads")
@@ -100,10 +102,10 @@ def _at(values: list[float], share: float) -> float:
 def bench(arguments: argparse.Namespace) -> int:
     pin_to_load_core()
     require_debian(("nginx", "nginx"))
-    # Not pinned: the supervisor compiles while the worker serves, as they would on any machine.
+    # The supervisor compiles while the worker serves, on whichever core is free, as on any machine.
     with (
         static_upstream(),
-        gateway(manifest(0), core=None) as under_test,
+        gateway(manifest(0), core=ANY_CORE) as under_test,
         steady_load(
             GATEWRIGHT_PORT,
             rate=arguments.rate,

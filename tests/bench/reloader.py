@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 
-from gateway import Gateway, Manifest
+from gateway import Gateway
 from peers import gatewright_program
 from settings import GATEWRIGHT_PORT, BenchError
 
@@ -24,17 +24,17 @@ class Reloader:
     predecessor's does not.
     """
 
-    def __init__(self, under_test: Gateway, by: str, manifest: Callable[[int], Manifest]) -> None:
+    def __init__(self, under_test: Gateway, by: str, text: Callable[[int], str]) -> None:
         self.under_test = under_test
         self.by = by
-        self.manifest = manifest
+        self.text = text
         self.version = 0
         self.seconds: list[float] = []
 
     def apply_next(self) -> None:
         """Raises BenchError if the version does not come into force."""
         self.version += 1
-        self.under_test.write(self.manifest(self.version))
+        self.under_test.write(self.text(self.version))
         began = time.perf_counter()
         if self.by == "signal":
             self.under_test.process.send_signal(signal.SIGHUP)

@@ -19,12 +19,12 @@ from typing import Any
 from checks import BODY_BYTES
 from command import run_command, say
 from findings import Finding, conclude, latency_findings
-from gateway import gateway, plain_manifest, write_manifest
+from gateway import as_yaml, gateway, plain_manifest
 from load_process import steady_load
 from peers import gatewright_program, require_debian
 from process_tree import cpu_seconds, memory
 from reloader import Reloader
-from servers import static_upstream
+from servers import ANY_CORE, static_upstream
 from settings import GATEWRIGHT_PORT, SCRATCH, BenchError, Cores, pin_to_load_core
 from wrk import drive
 
@@ -75,7 +75,7 @@ def cost_of_a_reload(many: int, arguments: argparse.Namespace) -> Iterator[Findi
     """Many routes replaced under a light load: how long it takes, and what requests notice."""
     with (
         static_upstream(),
-        gateway(_versioned(0, many), core=None) as under_test,
+        gateway(_versioned(0, many), core=ANY_CORE) as under_test,
         steady_load(
             GATEWRIGHT_PORT, rate=arguments.rate, connections=16, body_bytes=BODY_BYTES, paths=paths(FEW)
         ) as load,
@@ -84,7 +84,7 @@ def cost_of_a_reload(many: int, arguments: argparse.Namespace) -> Iterator[Findi
         load.look()
         time.sleep(arguments.seconds)
         calm = load.look()
-        reloader = Reloader(under_test, "signal", lambda version: _versioned(version, many))
+        reloader = Reloader(under_test, "signal", lambda version: as_yaml(_versioned(version, many)))
         for _ in range(RELOADS):
             reloader.apply_next()
         time.sleep(SETTLE_SECONDS)
@@ -128,7 +128,8 @@ def _cpu_per_request(count: int, seconds: int, cores: Cores) -> tuple[float, int
 
 def _check_seconds(count: int) -> float:
     path = SCRATCH / "manifests" / "check.yaml"
-    write_manifest(path, plain_manifest(routes(count)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(as_yaml(plain_manifest(routes(count))))
     began = time.perf_counter()
     finished = subprocess.run([gatewright_program(), "check", str(path)], capture_output=True, text=True, check=False)
     if finished.returncode:

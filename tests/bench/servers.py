@@ -18,11 +18,16 @@ from settings import HERE, SCRATCH, UPSTREAM_PORT, BenchError
 
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
+ANY_CORE = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How to start a server. It runs in an empty folder of its own, where relative paths of its config lead."""
+    """How to start a server. It runs in an empty folder of its own, where relative paths of its config lead.
+
+    Attributes:
+        core: where it runs; None for this process's own, ``ANY_CORE`` for all that the machine has.
+    """
 
     name: str
     argv: Sequence[str]
@@ -31,6 +36,10 @@ class Launch:
     stdout: str = "output.log"
     environment: Mapping[str, str] = field(default_factory=dict)
     keep_folder: bool = False
+
+    @property
+    def cpu_list(self) -> str:
+        return f"0-{(os.cpu_count() or 1) - 1}" if self.core == ANY_CORE else str(self.core)
 
     @property
     def folder(self) -> Path:
@@ -48,7 +57,7 @@ def serving(launch: Launch) -> Iterator[subprocess.Popen[bytes]]:
     if not launch.keep_folder:
         shutil.rmtree(launch.folder, ignore_errors=True)
     launch.folder.mkdir(parents=True, exist_ok=True)
-    pinned = [] if launch.core is None else ["taskset", "-c", str(launch.core)]
+    pinned = [] if launch.core is None else ["taskset", "--cpu-list", launch.cpu_list]
     with open(launch.folder / launch.stdout, "ab") as stdout, open(launch.folder / "errors.log", "ab") as stderr:
         process = subprocess.Popen(
             [*pinned, *launch.argv],

@@ -37,3 +37,14 @@ class ConfigError(GatewrightError):
 
 class StartError(GatewrightError):
     """The gateway cannot start or be reached; the message says why and what to do."""
+
+
+def drop_tracebacks(error: BaseException | None) -> None:
+    """Let go of the frames of an error, and of what caused it, that is kept with its exchange.
+
+    A frame holds the exchange, and with it the config that it was routed by; the exchange holds the
+    error: only the collector could undo that knot, and the worker asks it seldom.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__

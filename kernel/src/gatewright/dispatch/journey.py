@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
+from gatewright.errors import drop_tracebacks
 from gatewright.events import Event, InternalFault
 from gatewright.fields import without_codec_fields
 from gatewright.pipeline.chain import ChunkStages
@@ -705,6 +706,7 @@ class Journey:
             return
         self._cancel_task()
         self._abort_upstream()
+        drop_tracebacks(error)
         exchange = self.exchange
         exchange.error = error
         if self._response_started:
@@ -736,6 +738,7 @@ class Journey:
         self.traffic.emit(InternalFault(exchange.id, f"{type(error).__name__}: {error}", text))
         failure = GatewayError("The gateway could not process this request.")
         failure.proxy_status = "proxy_internal_error"
+        drop_tracebacks(error)
         if self._response_started:
             self.fail(failure)
         elif not self._is_over:

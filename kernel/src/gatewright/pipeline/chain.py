@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from gatewright.config.models import Attachment
+from gatewright.errors import drop_tracebacks
 from gatewright.events import Event, HookFailed
 from gatewright.pipeline.order import Placed
 from gatewright_sdk import (
@@ -184,6 +185,7 @@ class Chain:
         try:
             self._failed(self.response_from[index], "on_response", exchange, error)
         except GatewayError as failure:
+            drop_tracebacks(failure)
             exchange.error = failure
             exchange.response = Response.problem(failure, exchange.id)
 

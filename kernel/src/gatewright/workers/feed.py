@@ -90,6 +90,8 @@ class Manifold:
         self._routes: dict[str, Route] = {}
         self._next: tuple[Message, dict[str, Service], dict[str, Route]] | None = None
         self._slice_ends = 0.0
+        #: services and routes that came with the last config
+        self.taken_in = 0
 
     def begin(self, message: Message) -> None:
         services, routes = dict(self._services), dict(self._routes)
@@ -98,10 +100,12 @@ class Manifold:
         for name in message["drop_routes"]:
             del routes[name]
         self._next = (message["head"], services, routes)
+        self.taken_in = 0
 
     async def items(self, message: Message) -> None:
         assert self._next is not None
         _, services, routes = self._next
+        self.taken_in += len(message.get("services", ())) + len(message.get("routes", ()))
         for each in message.get("services", ()):
             await self._give_way()
             services[each["name"]] = Service.model_validate(each)

@@ -30,6 +30,7 @@ def main(arguments: list[str]) -> None:
     number, descriptor, run_dir = arguments
     # Requests leave no cycles behind, so the collector has little to find and is asked seldom.
     gc.set_threshold(100_000, 50, 1000)
+    gc.freeze()
     _raise_descriptor_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         complete = runner.run(_serve(int(number), int(descriptor), Path(run_dir)))

@@ -20,6 +20,8 @@ from gatewright.workers.bus import Bus, BusClosed, Message
 from gatewright.workers.feed import Manifold
 from gatewright_sdk import GatewrightError
 
+#: So many services and routes taken in at once are kept from the collector.
+FREEZE_FROM = 500
 #: Events that may wait for the bus; more are counted and dropped.
 PENDING_EVENTS = 1000
 
@@ -130,9 +132,11 @@ class Worker:
         self._compiler.settle()
         self._manifold.settle()
         await self._take_listeners(snapshot.manifest, sockets)
-        # What lives as long as a config does is not worth looking at again: a full collection over
-        # ten thousand routes would hold the loop for a tenth of a second.
-        gc.freeze()
+        if self._manifold.taken_in >= FREEZE_FROM:
+            # A collection over ten thousand routes would hold the loop for a tenth of a second, and
+            # find nothing. Small changes are left to the collector, and with them the knots that
+            # plugins may have tied.
+            gc.freeze()
         return {}
 
     async def _take_listeners(self, manifest: Manifest, sockets: dict[str, socket.socket]) -> None:
