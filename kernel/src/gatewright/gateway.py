@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -12,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.to_thread
 
 from gatewright import events
+from gatewright.backstage import Backstage
 from gatewright.config.loading import Loaded, load
 from gatewright.config.models import Manifest
 from gatewright.control import channel, watch
@@ -56,6 +57,7 @@ class Gateway:
         self._watches = watches
         self._emit = emit
         self._started = time.monotonic()
+        self._backstage = Backstage()
         self._sockets = Sockets()
         self._feed = Feed()
         self._host: PluginHost | None = None
@@ -85,6 +87,7 @@ class Gateway:
             complete = await self._serve(on_ready)
         finally:
             self._sockets.close()
+            self._backstage.close()
             self._instance.release()
         return complete
 
@@ -104,7 +107,13 @@ class Gateway:
     # -- start ------------------------------------------------------------------------------------
 
     async def _load(self) -> Loaded:
-        return await anyio.to_thread.run_sync(load, self._path)
+        return await self._backstage.run(load, self._path)
+
+    async def _compile(self, loaded: Loaded) -> None:
+        """Compile as the workers will: what they would refuse is refused here, with its line."""
+        await self._backstage.run(
+            lambda: asyncio.run(self._compiler.compile(loaded.manifest, loaded.sources.problem)),
+        )
 
     async def _start(self, loaded: Loaded) -> None:
         began = time.monotonic()
@@ -112,7 +121,7 @@ class Gateway:
         self._compiler = Compiler(run_dir=folder, worker=-1, events=Events([self._emit]))
         self._fleet = Fleet(folder, self._sockets, self._emit)
         manifest = loaded.manifest
-        await self._compiler.compile(manifest, loaded.sources.problem)
+        await self._compile(loaded)
         self._compiler.settle()
         self._sockets.keep(self._sockets.bind_missing(manifest.listeners), manifest.listeners)
         host = self._compiler.host
@@ -180,7 +189,7 @@ class Gateway:
 
     async def _apply(self, loaded: Loaded) -> None:
         manifest = loaded.manifest
-        await self._compiler.compile(manifest, loaded.sources.problem)
+        await self._compile(loaded)
         try:
             made = self._sockets.bind_missing(manifest.listeners)
             feed = self._feed.next(manifest)
@@ -232,7 +241,7 @@ class Gateway:
         while not self._is_stopping:
             self._files_changed = anyio.Event()
             async for _ in watch.changes(self._files, self._files_changed):
-                now = await anyio.to_thread.run_sync(watch.digest, self._files)
+                now = await self._backstage.run(watch.digest, self._files)
                 if now != self._digest:
                     # Also after a rejection: the same wrong text is reported once.
                     self._digest = now

@@ -14,6 +14,7 @@ they would mean differs from one upstream to the next.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Literal
@@ -128,7 +129,8 @@ def _respell(path: bytes, spellings: Mapping[bytes, bytes]) -> bytes:
     return _NOT_PLAIN.sub(respell, path)
 
 
-def _spellings(encoded_slashes: EncodedSlashes) -> dict[bytes, bytes]:
+@functools.cache
+def _spellings(encoded_slashes: EncodedSlashes) -> Mapping[bytes, bytes]:
     """What stands for each escape and for each raw byte outside the grammar; what is absent is refused."""
     table: dict[bytes, bytes] = {}
     for octet in range(256):

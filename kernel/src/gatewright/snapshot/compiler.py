@@ -28,7 +28,7 @@ from gatewright.upstream.resolver import Resolver
 from gatewright_sdk import PluginError, RouteInfo
 
 #: Seconds that compiling may hold the loop at a time.
-SLICE = 0.001
+SLICE = 0.0002
 
 Place = tuple[str | int, ...]
 _TIMEOUTS = ("connect", "tls", "first_byte", "between_bytes", "total", "idle_stream")

@@ -19,7 +19,7 @@ from gatewright.workers.bus import Message
 FRAME_ITEMS = 50
 FRAME_BYTES = 64 * 1024
 #: Seconds that a worker takes in configuration at a time.
-SLICE = 0.001
+SLICE = 0.0002
 
 
 class Feed:
